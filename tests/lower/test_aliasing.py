@@ -10,7 +10,7 @@ from ingot.ir.dtypes import i64
 from ingot.ir.loop.interpret import run_program
 from ingot.ir.lower import lower
 from ingot.ir.op import OPS
-from tests.support.calling import WIDE, compare, outputs
+from tests.support.calling import CPU, HOST_LEVELS, WIDE, compare, load, outputs
 from tests.support.graphs import arrays_for, graph_of
 from tests.support.programs import CASES as GRAPHS
 
@@ -20,7 +20,15 @@ def exchanged(p, m, g):
     return t, p - t * 2.0
 
 
+def updated(a, b, p, m):
+    """A gradient and what an optimizer makes of it: one kernel, whose tiles do not fill the rows."""
+    g = OPS["dot"](a, b, batch=((), ()), contract=((1,), (0,)))
+    t = m * 0.9 + g * 0.1
+    return p - (t * 0.5 + t * t * 0.25 + (g * g + 1.0) * 0.125), t, g
+
+
 SHARED = {
+    "a product's update": ([(31, 20), (20, 64), (31, 64), (31, 64)], updated),
     **{name: GRAPHS[name] for name in ("adam", "transposed sum")},
     "nothing": GRAPHS["nothing"],
     "exchanged": ([(40, 30)] * 3, exchanged),
@@ -50,6 +58,20 @@ def test_outputs_in_the_memory_of_inputs(name):
 def test_what_is_read_after_the_write_keeps_its_memory():
     aliases = lower(graph_of(*SHARED["exchanged"]), WIDE).aliases
     assert aliases == {0: (1, 2), 1: (0, 1, 2)}  # t is written before p is read
+
+
+def test_each_in_its_own_place():
+    program = lower(graph_of(*SHARED["a product's update"]), WIDE)
+    assert 2 in program.aliases[0] and 3 in program.aliases[1] and len(program.kernels) == 1
+    graph = graph_of([(331, 130), (130, 64), (331, 64), (331, 64)], updated)
+    arrays = arrays_for(graph)
+    for level in HOST_LEVELS:
+        program = lower(graph, CPU.target(level))
+        assert 2 in program.aliases[0] and 3 in program.aliases[1]
+        slots = [np.ascontiguousarray(a).copy() for a in arrays] + outputs(graph)
+        slots[4:6] = slots[2:4]
+        assert load(program, level)(slots) == 0
+        compare(graph, arrays, slots[4:])
 
 
 @pytest.mark.parametrize("name", APART)

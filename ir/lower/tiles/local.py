@@ -42,18 +42,18 @@ class LocalProduct(Product):
             with w.loop("vector", tiles * s.block * size, s.pack.columns, True) as v:
                 w.store(self.sums_of_all, v, w.const(0, n.dtype))
 
-        def every(tile: Callable[[Point, Index, Index], None]) -> None:
+        def every(tile: Callable[[Point, Index | None, Index, Index], None]) -> None:
             with w.loop("serial", tiles) as t:
-                corner, _ = self.corner(t)
+                corner, _, again = self.corner(t)
                 with w.loop("serial", w.rest(block, s.block, self.panels)) as j:
-                    tile(corner, ix.add(self.begins, j), ix.mul(ix.add(ix.mul(t, s.block), j), size))
+                    tile(corner, again, ix.add(self.begins, j), ix.mul(ix.add(ix.mul(t, s.block), j), size))
 
         with w.loop("serial", self.lots) as lot:
             self.lot = lot
             self.pack(q)
-            every(lambda corner, panel, at: self.lot_of(q, corner, panel, at, load))
+            every(lambda corner, again, panel, at: self.lot_of(q, corner, again, panel, at, load))
         if self.lots != 1:
-            every(lambda corner, panel, at: self.results(q, corner, panel, at))
+            every(lambda corner, again, panel, at: self.results(q, corner, again, panel, at))
 
     def pack(self, q: Point) -> None:
         """A lot of steps of k of a block's panels, which are read together. Behind the last panel is that one again."""
@@ -74,7 +74,7 @@ class LocalProduct(Product):
         some = [(panel(j), ix.add(ix.const(j * s.pack.depth * s.pack.columns), behind)) for j in range(s.block)]
         self.columns_of(self.name, q, some, steps)
 
-    def lot_of(self, q: Point, corner: Point, panel: Index, at: Index, load: LoadA) -> None:
+    def lot_of(self, q: Point, corner: Point, again: Index | None, panel: Index, at: Index, load: LoadA) -> None:
         """A tile times a panel, over the steps of k that are packed."""
         size = self.s.tile
         rows = [self.row(size, corner, ix.const(r)) for r in range(math.prod(size))]
@@ -83,16 +83,18 @@ class LocalProduct(Product):
             return load(q, m, k), b
 
         if self.lots == 1:
-            self.sums(q, rows, panel, ZERO, factors, row_at=lambda r: self.row(size, corner, r))
+            self.sums(q, rows, panel, ZERO, factors, row_at=lambda r: self.row(size, corner, r), again=again)
         else:
             self.sums(q, rows, panel, ZERO, factors, kept=(self.sums_of_all, at))
 
-    def results(self, q: Point, corner: Point, panel: Index, at: Index) -> None:
+    def results(self, q: Point, corner: Point, again: Index | None, panel: Index, at: Index) -> None:
         """What follows the sums of a tile."""
         w, s, columns = self.w, self.s, self.s.pack.columns
         with w.loop("vector", columns, columns, True) as v:
             n_flat, mask = self.column(panel, v)
-            with w.loop("serial", math.prod(s.tile)) as r:
+            rows = math.prod(s.tile)
+            with w.loop("serial", rows if again is None else ix.sub(ix.const(rows), again), most=rows) as i:
+                r = i if again is None else ix.add(i, again)
                 x = w.load(self.sums_of_all, ix.add(at, ix.add(ix.mul(r, columns), v)), self.n.dtype, pinned=True)
                 self.finish(x, q, self.row(s.tile, corner, r), n_flat, mask)
 

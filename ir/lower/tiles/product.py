@@ -41,8 +41,8 @@ class Product(TiledKernel):
         super().__init__("contraction", group, s, check)
         self.name = "" if packed is None else self.k.buffer(packed, "r")
         self.tail = s.tail_dim(group)
-        self.begin(Phase(self.form.m, self.form.k))
         self.parts = s.parts(group)
+        self.begin(Phase(self.form.m, self.form.k))
         self.step = s.part(group)
         self.block = s.panels(self.panels, self.n.k)
         self.pitch = self.panels * s.pack.columns
@@ -60,6 +60,8 @@ class Product(TiledKernel):
             d, t = phase.m[self.tail], s.tile[self.tail]
             self.whole = d // t
             self.counts[self.tail] = self.whole + ceil_div(d - self.whole * t, s.tail)
+        # rows that the last tile has again are not finished again where that is a loop over rows
+        self.skips = self.tail is None and self.in_loop(math.prod(s.tile)) and all(c == 1 for c in self.corners[:-1]) and not s.turn
 
     def run(self) -> Written:
         s, w, n = self.s, self.w, self.n
@@ -74,7 +76,25 @@ class Product(TiledKernel):
                 self.item(i, tiles, load)
         if self.parts > 1:
             self.combine()
-        return self.k.finish(s, twice=True, fixed=True)
+        return self.k.finish(s, twice=not self.once(), fixed=True)
+
+    def once(self) -> bool:
+        """Whether what follows the contraction is computed once for each element."""
+        s, zeros = self.s, self.form.zeros
+        if zeros is not None and not zeros.counted or len(phases(self.form)) > 1:
+            return False
+        if self.parts > 1:
+            return True
+        if self.tail is not None or s.pack.direct and exactly(self.n.n, s.pack.columns) is None:
+            return False
+        skips = [False] * (len(self.m) - 1) + [self.skips]
+        return all(exactly(d, c) is not None or some and at_most(c, d) for d, c, some in zip(self.m, self.corners, skips))
+
+    def in_loop(self, rows: int) -> bool:
+        """Whether what follows the sums of so many rows is written once, in a loop over them."""
+        zeros = self.form.zeros
+        long = SHORT if assumed(self.n.k) >= STEPS else LONG
+        return self.parts == 1 and rows > 2 and (zeros is None or zeros.counted) and self.behind() * rows >= long
 
     def item(self, i: Index, tiles: Dim, load: LoadA) -> None:
         """Some tiles of rows, each over a block of panels, over a part of k."""
@@ -84,21 +104,22 @@ class Product(TiledKernel):
         part, batch, block, rows = counted(w, i, counts)
         q = (ZERO,) * len(f.batch) if single(n.batch) else delinear(batch, f.batch, w.ranges)
         with w.loop("serial", w.rest(rows, s.group, tiles)) as t:
-            corner, tail = self.corner(ix.add(ix.mul(rows, s.group), t))
+            corner, tail, again = self.corner(ix.add(ix.mul(rows, s.group), t))
             here = self.gathered(q, corner) if s.gather else load
             with w.loop("serial", w.rest(block, self.block, self.panels)) as j:
                 panel = ix.add(ix.mul(block, self.block), j)
                 if s.turn:
                     self.turned(q, corner, panel, here)
                 else:
-                    self.tile(q, corner, tail, panel, part, here)
+                    self.tile(q, corner, tail, again, panel, part, here)
 
-    def corner(self, tile: Index) -> tuple[Point, Scalar | None]:
+    def corner(self, tile: Index) -> tuple[Point, Scalar | None, Index | None]:
         """The first row of a tile in each dim of m. The last tile of a dim starts early and overlaps its neighbour instead of being
-        masked: both write the same values. And, where a dim has tails, whether this is one."""
+        masked: both write the same values, or it leaves those rows out. And, where a dim has tails, whether this is one; and how many rows
+        are left out, where some may be."""
         w = self.w
         out: list[Index] = []
-        tail = None
+        tail = again = None
         for j, (t, d, size) in enumerate(zip(delinear(tile, tuple(self.counts), w.ranges), self.m, self.corners)):
             start = ix.mul(t, size)
             if j == self.tail:
@@ -106,10 +127,12 @@ class Product(TiledKernel):
                 behind = ix.add(ix.mul(t, self.s.tail), ix.const(self.whole * (size - self.s.tail)))
                 start = w.as_index(w.select(tail, w.index_value(behind), w.index_value(start)))
             elif exactly(d, size) is None:
-                last = w.min(w.index_value(start), w.index_value(ix.const(d - size)))
+                last, begin = w.min(w.index_value(start), w.index_value(ix.const(d - size))), start
                 start = w.as_index(last if at_most(size, d) else w.max(last, 0))
+                if self.skips and at_most(size, d):
+                    again = w.as_index(w.index_value(ix.sub(begin, start)))
             out.append(start)
-        return tuple(out), tail
+        return tuple(out), tail, again
 
     # -- rows of A ---------------------------------------------------------------------------------------------------
 
@@ -145,14 +168,16 @@ class Product(TiledKernel):
 
     # -- a tile ------------------------------------------------------------------------------------------------------
 
-    def tile(self, q: Point, corner: Point, tail: Scalar | None, panel: Index, part: Index, load: LoadA) -> None:
+    def tile(
+        self, q: Point, corner: Point, tail: Scalar | None, again: Index | None, panel: Index, part: Index, load: LoadA
+    ) -> None:  # fmt: skip
         """A tile of rows times a panel: in registers over a part of k, then finished or kept as a partial sum."""
         w, size = self.w, self.s.tile
         dims = enumerate(zip(size, self.m))
         few = [w.lt(w.index_value(ix.const(d)), t) for j, (t, d) in dims if j != self.tail and not at_most(t, d)]
         odd = reduce(w.or_, few if tail is None else [tail, *few]) if few or tail else None
         if odd is None:
-            self.tile_of(size, self.row, q, corner, panel, part, load)
+            self.tile_of(size, self.row, q, corner, panel, part, load, again)
             return
         with w.when(w.not_(odd)):
             self.tile_of(size, self.row, q, corner, panel, part, load)
@@ -161,7 +186,9 @@ class Product(TiledKernel):
                 size = (*size[: self.tail], self.s.tail, *size[self.tail + 1 :])
             self.tile_of(size, self.row_within, q, corner, panel, part, load)
 
-    def tile_of(self, size: Shape, row: _Row, q: Point, corner: Point, panel: Index, part: Index, load: LoadA) -> None:
+    def tile_of(
+        self, size: Shape, row: _Row, q: Point, corner: Point, panel: Index, part: Index, load: LoadA, again: Index | None = None
+    ) -> None:  # fmt: skip
         """See `tile`. row(size, corner, r): a row of it."""
         w, zeros = self.w, self.form.zeros
         rows = [row(size, corner, ix.const(r)) for r in range(math.prod(size))]
@@ -170,7 +197,7 @@ class Product(TiledKernel):
             return load(q, m, k), b
 
         if zeros is None or zeros.counted:
-            self.sums(q, rows, panel, part, factors, row_at=lambda r: row(size, corner, r))
+            self.sums(q, rows, panel, part, factors, row_at=lambda r: row(size, corner, r), again=again)
             return
         nan = w.acc(dtypes.bool_, False)
         self.sums(q, rows, panel, part, factors, nan)
@@ -226,18 +253,18 @@ class Product(TiledKernel):
 
     def sums(
         self, q: Point, rows: list[Point], panel: Index, part: Index, factors: Factors, nan: str | None = None,
-        row_at: Callable[[Index], Point] | None = None, kept: tuple[str, Index] | None = None,
+        row_at: Callable[[Index], Point] | None = None, kept: tuple[str, Index] | None = None, again: Index | None = None,
     ) -> None:  # fmt: skip
         """Some rows times a panel, over a part of k; `nan` is set where a sum is NaN.
 
         row_at: a row by its number. What follows is then written once for all of them where it is long, and the sums go through memory,
         which costs little beside it: code for each row takes LLVM most of the time for such a kernel.
+        again: how many of them, the first ones, are left out there
         kept: the scratch that sums are left in, row after row, and where
         """
         f, s, w = self.form, self.s, self.w
         columns, elements = s.pack.columns, self.k.elements()
-        long = SHORT if assumed(self.n.k) >= STEPS else LONG
-        in_loop = row_at is not None and self.parts == 1 and len(rows) > 2 and self.behind() * len(rows) >= long
+        in_loop = row_at is not None and self.in_loop(len(rows))
         if in_loop:
             kept = w.scratch(self.n.dtype, len(rows) * columns, "worker"), ZERO
         with w.loop("vector", columns, columns, True) as v:
@@ -275,7 +302,9 @@ class Product(TiledKernel):
                     self.finish(x, q, m, n_flat, mask)
             if in_loop:
                 assert row_at is not None and kept is not None
-                with w.loop("serial", len(rows)) as r:
+                count = len(rows) if again is None else ix.sub(ix.const(len(rows)), again)
+                with w.loop("serial", count, most=len(rows)) as left:
+                    r = left if again is None else ix.add(left, again)
                     x = w.load(kept[0], ix.add(ix.mul(r, columns), v), self.n.dtype, pinned=True)
                     self.finish(x, q, row_at(r), n_flat, mask)
 
