@@ -122,7 +122,8 @@ def sampled_addmm(
 def transposed(x: SparseTensor, dim0: int, dim1: int) -> SparseTensor:
     """Two sparse dims exchanged: of a matrix in CSR or CSC the parts are those of the other layout."""
     if x._kind in (CSR, CSC) and x.ndim == 2 and dim0 % 2 != dim1 % 2:
-        return compressed(CSC if x._kind is CSR else CSR, *x._i, x._v, (x.shape[1], x.shape[0]))
+        pointers, plain = x._i
+        return compressed(CSC if x._kind is CSR else CSR, pointers, plain, x._v, (x.shape[1], x.shape[0]))
     c = x.to_sparse_coo()
     order = list(range(c.ndim))
     i, j = dim0 % c.ndim, dim1 % c.ndim
