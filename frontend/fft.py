@@ -167,9 +167,9 @@ def _named(function: Transform, name: str, doc: str, inverse: bool, example: str
 _RAMP = "    >>> ingot.fft.{0}\n    {1}\n    "
 fft = _one(
     "fft", _c2c, False, "The discrete Fourier transform along `dim`, complex: the sums of x[j] exp(-2 pi i j k / n).",
-    _RAMP.format("fft(ingot.tensor([1.0, 0.0, -1.0, 0.0]))", "tensor([0.+0.j, 2.+0.j, 0.+0.j, 2.+0.j])"),
+    _RAMP.format("fft(ingot.tensor([1.0, 0.0, -1.0, 0.0]))", "tensor([0.+0.j, 2.+0.j, 0.+0.j, 2.-0.j])"),
 )  # fmt: skip
-ifft = _one("ifft", _c2c, True, "The inverse of `fft`.", _RAMP.format("ifft(ingot.tensor([4.0, 0.0]))", "tensor([2.+0.j, 2.+0.j])"))
+ifft = _one("ifft", _c2c, True, "The inverse of `fft`.", _RAMP.format("ifft(ingot.tensor([4.0, 0.0]))", "tensor([2.-0.j, 2.-0.j])"))
 rfft = _one(
     "rfft", _r2c, False, "`fft` of real numbers: its first n // 2 + 1 elements, of which the others are conjugates.",
     _RAMP.format("rfft(ingot.tensor([1.0, 0.0, -1.0, 0.0]))", "tensor([0.+0.j, 2.+0.j, 0.+0.j])"),
