@@ -1,7 +1,7 @@
 """Written by `python -m ingot.backends.cpu.prebuild`: objects, compressed, in base 85 (see prebuilt.py)."""
 
 LLVM, LLVMLITE = "22.1.0", "0.50.0"  # that made them
-KERNELS = "05a0e797883c92ff8ea8df196d6f287c734ff356213257dfe251623252e6d615"  # SHA-256 of prebuilt_kernels.bin
+KERNELS = "c375c96352dc2d45eb3badde7c33dcfd17142276d0c3554e74ac1d1569e3776d"  # SHA-256 of prebuilt_kernels.bin
 OBJECTS: dict[str, str] = {
     "2da806315dc8289b8e765caf10f9752f": (
         "c-pm8;ZIvt6u+-6qejSUW;OjlLK86qnGGbEL8y}#K+X%V!vv5eb7GyvOc54%#?2K5cEnsCZ`sHB7idh}z8PY&WRJ;OVhDx=*%uRVB34K&ivrV)=Xvkl()QYY)0^C$cYo)1"
