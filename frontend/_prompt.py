@@ -45,10 +45,20 @@ def graphs() -> Iterator[Graph]:
 
     for line in LINES:
         for shapes in SHAPES:
-            plans.clear()
+            _as_new()
             for n, m, k in shapes:
                 eval(line, _names(line, n, m, k)).numpy()
             yield from {bound.plan.graph: None for bound in plans._PLANS.values()}
+
+
+def _as_new() -> None:
+    """Run what is pending, and forget what this process has recorded."""
+    from ingot._tensor import composites
+    from ingot.runtime import plans, recorder
+
+    recorder.flush()
+    plans.clear()
+    composites.clear()
 
 
 def _names(line: str, n: int, m: int, k: int) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def entries() -> tuple[dict[str, bytes], dict[str, tuple[Any, ...]]]:
         key = keys.key_of(preimage)
         made[key] = _entry(key, cpu.build_pool(arch).code, {}, preimage, "worker pool", arch)
     for line in LINES:
-        plans.clear()
+        _as_new()
         for n, m, k in SAMPLES:
             eval(line, _names(line, n, m, k)).numpy()
         for family in plans._FAMILIES.values():
